@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from stream_app.sinks.base import Sink, parts_of
 from stream_app.sinks.checks import check_sink

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from stream_app.sinks.base import Rejected, Unwritable, parts_of
 from stream_app.sinks.delivery import Delivery
