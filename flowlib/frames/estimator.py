@@ -199,7 +199,7 @@ class FlowDensity(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         return explain(self._density(), self._table(X))
 
-    def to_onnx(self, int8: bool = False) -> bytes:
+    def to_onnx(self, *, int8: bool = False) -> bytes:
         """The whole model as an ONNX graph, see :func:`flowlib.whole.export_density`; needs the ``edge`` extra.
 
         Takes ``rows`` ``(n, d)`` float64, as skl2onnx gives them where a pipeline takes ``DoubleTensorType``; with int8
