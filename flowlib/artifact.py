@@ -168,7 +168,7 @@ def load(artifact: Artifact, trusted: Mapping[str, Ed25519PublicKey], bytes_max:
 def _opened(artifact: Artifact, bounded: bool) -> dict[str, Any]:
     manifest: dict[str, Any] = json.loads(artifact.manifest)
     if manifest["format"] != FORMAT:
-        raise ValueError(f"format {manifest['format']!r}, this version reads {FORMAT!r}")
+        raise ValueError(f"format {manifest['format']!r}, this version reads {FORMAT!r}; train a model anew with it")
     if bounded:
         _check_hyperparameters(manifest["hyperparameters"])
     return manifest

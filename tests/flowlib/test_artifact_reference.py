@@ -86,6 +86,12 @@ def signed(made: Artifact, change: Callable[[dict[str, Any], dict[str, Any]], ob
     return replace(made, manifest=text, tensors=blob, signature=KEY.sign(digest), model_id=digest.hex()[:16])
 
 
+def test_a_model_of_another_format_is_refused_with_what_to_do(made: Artifact) -> None:
+    old = signed(made, lambda manifest, arrays: manifest.update(format="driftflow-model-1"))
+    with pytest.raises(ArtifactError, match="'driftflow-model-1', this version .* train a model anew"):
+        artifact.load(old, TRUSTED)
+
+
 def test_other_contents_can_be_signed(made: Artifact) -> None:
     same = signed(made, lambda manifest, arrays: None)
     assert artifact.load(same, TRUSTED).references
