@@ -88,7 +88,7 @@ def signed(made: Artifact, change: Callable[[dict[str, Any], dict[str, Any]], ob
 
 def test_a_model_of_another_format_is_refused_with_what_to_do(made: Artifact) -> None:
     old = signed(made, lambda manifest, arrays: manifest.update(format="driftflow-model-1"))
-    with pytest.raises(ArtifactError, match="'driftflow-model-1', this version .* train a model anew"):
+    with pytest.raises(ArtifactError, match=r"'driftflow-model-1', this version .* train a model anew"):
         artifact.load(old, TRUSTED)
 
 
